@@ -15,6 +15,8 @@ on_both_back_ends!(
     next_link_is_absolute_and_keeps_parameters,
     last_value_of_a_repeated_parameter_counts,
     links_contain_no_token,
+    cursor_counts_only_for_its_own_page,
+    builds_created_meanwhile_shift_no_next_page,
 );
 
 /// A fixture with `count` pending builds.
@@ -144,4 +146,67 @@ async fn links_contain_no_token(backend: Backend) {
         let link = response.header("link").unwrap();
         assert!(!link.contains(token.as_str()), "{link}");
     }
+}
+
+/// The URL of the next page.
+fn next(response: &ApiResponse) -> String {
+    let next = links(response).into_iter().find(|(rel, _)| rel == "next");
+    next.unwrap().1
+}
+
+async fn cursor_counts_only_for_its_own_page(backend: Backend) {
+    let fixture = start_with_builds(backend, 5).await;
+    let path = format!("{PROJECT}/builds?per_page=2");
+    let first = fixture.developer.get(&path).await;
+    let url = next(&first);
+    assert!(url.contains("&cursor=2-"), "{url}");
+    let third = url.replace("page=2&per_page", "page=3&per_page");
+    assert_eq!(fixture.developer.get(&third).await.ids(), [1]);
+    for cursor in ["x", "2-", "2-x", "-2-3", "9999999999999999999999-1"] {
+        let path = format!("{PROJECT}/builds?page=2&per_page=2&cursor={cursor}");
+        assert_eq!(fixture.developer.get(&path).await.ids(), [3, 2], "{cursor}");
+    }
+    let links = links(&fixture.developer.get(&url).await);
+    let cursors = links.iter().filter(|(_, url)| url.contains("cursor"));
+    let cursors: Vec<&str> = cursors.map(|(rel, _)| rel.as_str()).collect();
+    assert_eq!(cursors, ["next"], "{links:?}");
+}
+
+async fn builds_created_meanwhile_shift_no_next_page(backend: Backend) {
+    let fixture = start_with_builds(backend, 4).await;
+    let path = format!("{PROJECT}/builds?per_page=2");
+    let first = fixture.developer.get(&path).await;
+    let url = next(&first);
+    assert_eq!(first.ids(), [4, 3]);
+    fixture.pending_build().await;
+    let second = fixture.developer.get(&url).await;
+    assert_eq!(second.header("x-total"), Some("5"));
+    assert_eq!(second.ids(), [2, 1]);
+}
+
+#[tokio::test]
+async fn list_of_more_than_10000_builds_has_no_total() {
+    let fixture = start_with_builds(Backend::Postgres, 1).await;
+    let copy = |count: u32| {
+        format!(
+            "INSERT INTO jobs (build_id, project_id, queue_key_id, name, stage, spec, timeout_s, \
+             allow_failure, attempt, superseded, priority, state, created_at, rev, run_when) \
+             SELECT build_id, project_id, queue_key_id, name, stage, spec, timeout_s, \
+             allow_failure, attempt, superseded, priority, 'canceled', created_at, rev, run_when \
+             FROM jobs CROSS JOIN generate_series(1, {count}) WHERE id = 1"
+        )
+    };
+    let database = fixture.farm.database.as_ref().unwrap();
+    database.execute(&copy(9_999)).await;
+    let path = format!("{PROJECT}/builds?page=2&per_page=100");
+    let counted = fixture.developer.get(&path).await;
+    assert_eq!(counted.header("x-total"), Some("10000"));
+    assert_eq!(counted.header("x-total-pages"), Some("100"));
+    database.execute(&copy(1)).await;
+    let uncounted = fixture.developer.get(&path).await.is(200);
+    assert_eq!(uncounted.header("x-total"), None);
+    assert_eq!(uncounted.header("x-total-pages"), None);
+    assert_eq!(uncounted.header("x-next-page"), Some("3"));
+    assert_eq!(relations(&uncounted), ["prev", "next", "first"]);
+    assert_eq!(uncounted.items().len(), 100);
 }

@@ -6,6 +6,7 @@ pub(crate) mod literals;
 pub(crate) mod locks;
 pub(crate) mod migrations;
 pub(crate) mod network;
+pub(crate) mod newest;
 pub(crate) mod nonces;
 pub(crate) mod page;
 pub(crate) mod signals;

@@ -39,7 +39,7 @@ pub use queue::reservations;
 pub use runners::{managers, registration};
 
 pub use engine::connection::{Conn, DatabaseUrl};
-pub use engine::page::{MAX_ROWS, Page, Slice};
+pub use engine::page::{MAX_ROWS, Page, Part, Slice};
 pub use engine::signals::Signal;
 pub use engine::store::Store;
 pub use error::StoreError;

@@ -1,32 +1,52 @@
 //! Lists jobs and builds with what lists show, and finds archives and attempts by name.
 
-use slipway_domain::{ArtifactId, BuildId, JobId, RefName, Role};
+use chrono::{DateTime, Utc};
+use slipway_domain::{ArtifactId, BuildId, JobId, ProjectId, RefName, Role, StateName};
 use slipway_store::artifacts::{self, Artifact};
 use slipway_store::builds;
-use slipway_store::job_lists::{self, JobFilter, ListedBuild, ListedJob};
+use slipway_store::job_lists::{self, CommitFilter, ListedBuild, ListedJob};
 use slipway_store::jobs::{self, Job};
-use slipway_store::{Conn, Slice, StoreError};
+use slipway_store::{Conn, Part, Slice, StoreError};
 
 use crate::access::authorize::{Actor, ProjectAccess};
 use crate::error::FarmError;
 use crate::farm::Farm;
 
 impl Farm {
-    /// A slice of the jobs of a project, newest first, and how many there are.
+    /// A part of the jobs of a project in any of `states`, newest first. No state means all.
     ///
     /// # Errors
     /// `Forbidden` when the actor may not see the builds.
     pub async fn job_list(
         &self,
         access: &ProjectAccess,
-        filter: JobFilter,
+        states: Vec<StateName>,
         slice: Slice,
-    ) -> Result<(Vec<ListedJob>, u64), FarmError> {
+    ) -> Result<Part<ListedJob>, FarmError> {
         access.require_builds(Role::Reader)?;
         let (project, now) = (access.id(), self.now());
         let list = move |conn: &mut Conn| {
-            let (jobs, total) = job_lists::slice_of_project(conn, project, &filter, slice)?;
-            Ok((job_lists::complete(conn, project, jobs, now)?, total))
+            let part = job_lists::slice_of_project(conn, project, &states, slice)?;
+            complete(conn, project, part, now)
+        };
+        self.read(list).await
+    }
+
+    /// A part of the jobs of a commit, newest first.
+    ///
+    /// # Errors
+    /// `Forbidden` when the actor may not see the builds.
+    pub async fn commit_job_list(
+        &self,
+        access: &ProjectAccess,
+        filter: CommitFilter,
+        slice: Slice,
+    ) -> Result<Part<ListedJob>, FarmError> {
+        access.require_builds(Role::Reader)?;
+        let (project, now) = (access.id(), self.now());
+        let list = move |conn: &mut Conn| {
+            let part = job_lists::slice_of_commit(conn, project, &filter, slice)?;
+            complete(conn, project, part, now)
         };
         self.read(list).await
     }
@@ -54,7 +74,7 @@ impl Farm {
         self.read(read).await
     }
 
-    /// A slice of the builds of a project, newest first, and how many there are.
+    /// A part of the builds of a project, newest first.
     ///
     /// # Errors
     /// `Forbidden` when the actor may not see the builds.
@@ -62,12 +82,13 @@ impl Farm {
         &self,
         access: &ProjectAccess,
         slice: Slice,
-    ) -> Result<(Vec<ListedBuild>, u64), FarmError> {
+    ) -> Result<Part<ListedBuild>, FarmError> {
         access.require_builds(Role::Reader)?;
         let project = access.id();
         let list = move |conn: &mut Conn| {
-            let (builds, total) = builds::slice_of_project(conn, project, slice)?;
-            Ok((job_lists::complete_builds(conn, project, builds)?, total))
+            let mut part = builds::slice_of_project(conn, project, slice)?;
+            let builds = std::mem::take(&mut part.rows);
+            Ok(part.with_rows(job_lists::complete_builds(conn, project, builds)?))
         };
         self.read(list).await
     }
@@ -158,4 +179,14 @@ impl Farm {
         };
         self.retry_job(actor, access, &latest).await
     }
+}
+
+fn complete(
+    conn: &mut Conn,
+    project: ProjectId,
+    mut part: Part<Job>,
+    now: DateTime<Utc>,
+) -> Result<Part<ListedJob>, StoreError> {
+    let jobs = std::mem::take(&mut part.rows);
+    Ok(part.with_rows(job_lists::complete(conn, project, jobs, now)?))
 }

@@ -8,7 +8,8 @@ use slipway_domain::{
 
 use crate::builds::row::{Build, BuildRow};
 use crate::engine::connection::Conn;
-use crate::engine::page::{Page, Slice, rows};
+use crate::engine::newest::{Check, Find, Newest, Value};
+use crate::engine::page::{Page, Part, Slice, rows};
 use crate::engine::time::{parse, to_ms};
 use crate::error::{OrMissing, StoreError};
 use crate::schema::{builds, projects};
@@ -83,21 +84,42 @@ pub fn exists_for_commit(
     Ok(first.is_some())
 }
 
-/// A slice of a project's builds, newest first, and how many there are in all.
+/// The ids of up to `limit` builds of a commit.
+pub(crate) fn ids_of_commit(
+    conn: &mut Conn,
+    project: ProjectId,
+    sha: &CommitSha,
+    limit: i64,
+) -> Result<Vec<i64>, StoreError> {
+    let filter = Filter {
+        sha: Some(sha.clone()),
+        ..Filter::default()
+    };
+    let found = Found::new(project, &filter);
+    found
+        .newest(Some(Indexed::Sha))
+        .ids(conn, i64::MAX, limit, 0)
+}
+
+/// A part of a project's builds, newest first.
 pub fn slice_of_project(
     conn: &mut Conn,
     project: ProjectId,
     slice: Slice,
-) -> Result<(Vec<Build>, u64), StoreError> {
-    let own = builds::table.filter(builds::project_id.eq(project.0));
-    let total: i64 = own.count().get_result(conn)?;
-    let rows: Vec<BuildRow> = own
+) -> Result<Part<Build>, StoreError> {
+    let filter = Filter::default();
+    let found = Found::new(project, &filter);
+    let part = found.newest(None).part(conn, slice)?;
+    Ok(part.with_rows(newest_first(conn, &part.rows)?))
+}
+
+/// The builds with these ids, newest first.
+fn newest_first(conn: &mut Conn, ids: &[i64]) -> Result<Vec<Build>, StoreError> {
+    let rows: Vec<BuildRow> = builds::table
+        .filter(builds::id.eq_any(ids))
         .order(builds::id.desc())
-        .offset(slice.offset)
-        .limit(rows(slice.limit))
         .load(conn)?;
-    let builds: Result<_, _> = rows.into_iter().map(Build::try_from).collect();
-    Ok((builds?, u64::try_from(total).unwrap_or(0)))
+    rows.into_iter().map(Build::try_from).collect()
 }
 
 /// Reads a build by the id that APIs show.
@@ -136,32 +158,116 @@ pub fn of_project(
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<Build>, StoreError> {
-    let mut query = builds::table
-        .filter(
-            builds::project_id
-                .eq(project.0)
-                .and(builds::id.lt(page.below())),
-        )
-        .order(builds::id.desc())
-        .limit(rows(page.limit))
-        .into_boxed::<<Conn as diesel::Connection>::Backend>();
-    if let Some(pipeline) = filter.pipeline {
-        query = query.filter(builds::pipeline_id.eq(pipeline.0));
-    }
-    if let Some(state) = filter.state {
-        query = query.filter(builds::state.eq(state.as_str()));
-    }
-    if let Some(sha) = &filter.sha {
-        query = query.filter(builds::sha.eq(sha.to_string()));
-    }
-    if let Some(git_ref) = &filter.git_ref {
-        query = query.filter(builds::git_ref.eq(git_ref.name.to_string()));
-        if let Some(is_tag) = git_ref.tag_if_known() {
-            query = query.filter(builds::ref_is_tag.eq(is_tag));
+    let found = Found::new(project, filter);
+    let indexed = found.indexed(conn)?;
+    let ids = found
+        .newest(indexed)
+        .ids(conn, page.below(), rows(page.limit), 0)?;
+    newest_first(conn, &ids)
+}
+
+/// A filter with an index of its own, from the one that usually matches the fewest builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Indexed {
+    Sha,
+    Ref,
+    Pipeline,
+    State,
+}
+
+impl Indexed {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Sha => "sha",
+            Self::Ref => "git_ref",
+            Self::Pipeline => "pipeline_id",
+            Self::State => "state",
         }
     }
-    let rows: Vec<BuildRow> = query.load(conn)?;
-    rows.into_iter().map(Build::try_from).collect()
+}
+
+/// A filter that matches at most so many builds is looked up first, and the others are checked on each of
+/// its builds.
+const FEW_BUILDS: i64 = 1000;
+
+/// How the builds of a list are found.
+struct Found<'a> {
+    project: ProjectId,
+    /// The filters that are given, and what they ask for.
+    given: Vec<(Indexed, Value<'a>)>,
+    is_tag: Option<bool>,
+}
+
+impl<'a> Found<'a> {
+    fn new(project: ProjectId, filter: &'a Filter) -> Self {
+        let (sha, git_ref) = (filter.sha.as_ref(), filter.git_ref.as_ref());
+        let given = [
+            (Indexed::Sha, sha.map(|sha| Value::Text(sha.as_str()))),
+            (
+                Indexed::Ref,
+                git_ref.map(|git_ref| Value::Text(git_ref.name.as_str())),
+            ),
+            (
+                Indexed::Pipeline,
+                filter.pipeline.map(|id| Value::Number(id.0)),
+            ),
+            (
+                Indexed::State,
+                filter.state.map(|state| Value::Text(state.as_str())),
+            ),
+        ];
+        let given = given
+            .into_iter()
+            .filter_map(|(by, value)| Some((by, value?)));
+        Self {
+            project,
+            given: given.collect(),
+            is_tag: git_ref.and_then(RefName::tag_if_known),
+        }
+    }
+
+    /// Which of the filters an index should serve: the first that matches few builds, or else the first.
+    fn indexed(&self, conn: &mut Conn) -> Result<Option<Indexed>, StoreError> {
+        if self.given.len() > 1 {
+            for (by, value) in &self.given {
+                let alone = Self {
+                    project: self.project,
+                    given: vec![(*by, *value)],
+                    is_tag: None,
+                };
+                if alone.newest(Some(*by)).count(conn, FEW_BUILDS + 1)? <= FEW_BUILDS {
+                    return Ok(Some(*by));
+                }
+            }
+        }
+        Ok(self.given.first().map(|(by, _)| *by))
+    }
+
+    /// The builds. The index of the filter `indexed` finds them, or that of the project if there is none.
+    fn newest(&self, indexed: Option<Indexed>) -> Newest<'a> {
+        let project = ("project_id", Value::Number(self.project.0));
+        let (mut key, mut checks) = (Vec::new(), Vec::new());
+        if indexed == Some(Indexed::Pipeline) {
+            // The index has no project, because a pipeline belongs to one.
+            checks.push(Check::new(project.0, project.1));
+        } else {
+            key.push(project);
+        }
+        for (by, value) in &self.given {
+            if indexed == Some(*by) {
+                key.push((by.column(), *value));
+            } else {
+                checks.push(Check::new(by.column(), *value));
+            }
+        }
+        let is_tag = self.is_tag.map(Value::Flag);
+        checks.extend(is_tag.map(|is_tag| Check::new("ref_is_tag", is_tag)));
+        Newest {
+            table: "builds",
+            found: vec![Find::Key(key)],
+            checks,
+        }
+    }
 }
 
 /// Up to `limit` builds of a project that were created at `since` or later, newest first.
@@ -175,7 +281,7 @@ pub fn created_since(
     let rows: Vec<BuildRow> = builds::table
         .filter(builds::project_id.eq(project.0))
         .filter(builds::created_at.ge(since))
-        .order(builds::id.desc())
+        .order((builds::created_at.desc(), builds::id.desc()))
         .limit(rows(limit))
         .load(conn)?;
     rows.into_iter().map(Build::try_from).collect()

@@ -10,7 +10,8 @@ use crate::builds::commits;
 use crate::builds::queries as builds;
 use crate::builds::row::Build;
 use crate::engine::connection::Conn;
-use crate::engine::page::{Slice, rows};
+use crate::engine::newest::{Check, Find, Newest, Value};
+use crate::engine::page::{Part, Slice};
 use crate::error::{OrMissing, StoreError};
 use crate::jobs::artifacts::{self, Artifact};
 use crate::jobs::queries::collect;
@@ -18,13 +19,16 @@ use crate::jobs::row::{Job, JobRow};
 use crate::people::users::{self, User};
 use crate::runners::queries as runners;
 use crate::runners::row::Runner;
-use crate::schema::{builds as build_table, jobs as job_table, users as user_table};
+use crate::schema::{jobs as job_table, users as user_table};
 
-/// Which jobs of a project to list. An empty or absent member does not restrict the list.
-#[derive(Clone, Debug, Default)]
-pub struct JobFilter {
+/// How many builds of a commit are looked up one by one to list their jobs.
+const FEW_BUILDS: usize = 1000;
+
+/// Which jobs of a commit to list. An empty or absent member does not restrict the list.
+#[derive(Clone, Debug)]
+pub struct CommitFilter {
+    pub sha: CommitSha,
     pub states: Vec<StateName>,
-    pub sha: Option<CommitSha>,
     /// The branch or tag of the build.
     pub git_ref: Option<String>,
     pub stage: Option<String>,
@@ -58,67 +62,82 @@ pub struct ListedBuild {
     pub user: Option<User>,
 }
 
-/// A slice of a project's jobs, newest first, and how many there are in all.
+/// A part of a project's jobs in any of `states`, newest first. No state means all.
 pub fn slice_of_project(
     conn: &mut Conn,
     project: ProjectId,
-    filter: &JobFilter,
+    states: &[StateName],
     slice: Slice,
-) -> Result<(Vec<Job>, u64), StoreError> {
-    let builds = builds_of(conn, project, filter)?;
-    // The query is built twice, because a boxed query cannot be cloned.
-    let query = || {
-        let mut query = job_table::table
-            .filter(job_table::project_id.eq(project.0))
-            .into_boxed::<<Conn as diesel::Connection>::Backend>();
-        if !filter.states.is_empty() {
-            let words = filter.states.iter().map(|state| state.as_str());
-            query = query.filter(job_table::state.eq_any(words.collect::<Vec<_>>()));
-        }
-        if let Some(builds) = &builds {
-            query = query.filter(job_table::build_id.eq_any(builds.clone()));
-        }
-        if let Some(stage) = &filter.stage {
-            query = query.filter(job_table::stage.eq(stage.clone()));
-        }
-        if let Some(name) = &filter.name {
-            query = query.filter(job_table::name.eq(name.clone()));
-        }
-        if filter.latest {
-            query = query.filter(job_table::superseded.eq(false));
-        }
-        query
+) -> Result<Part<Job>, StoreError> {
+    let project = ("project_id", Value::Number(project.0));
+    let states: BTreeSet<&str> = states.iter().map(|state| state.as_str()).collect();
+    let in_state = |state| Find::Key(vec![project, ("state", Value::Text(state))]);
+    let jobs = Newest {
+        table: "jobs",
+        found: if states.is_empty() {
+            vec![Find::Key(vec![project])]
+        } else {
+            states.into_iter().map(in_state).collect()
+        },
+        checks: Vec::new(),
     };
-    let total: i64 = query().count().get_result(conn)?;
-    let rows: Vec<JobRow> = query()
-        .order(job_table::id.desc())
-        .offset(slice.offset)
-        .limit(rows(slice.limit))
-        .load(conn)?;
-    Ok((collect(rows)?, u64::try_from(total).unwrap_or(0)))
+    part_of(conn, &jobs, slice)
 }
 
-/// The builds that a filter restricts the jobs to; `None` if it does not.
-fn builds_of(
+/// A part of the jobs of a commit, newest first. Those of a commit with more than a thousand builds are not
+/// counted.
+pub fn slice_of_commit(
     conn: &mut Conn,
     project: ProjectId,
-    filter: &JobFilter,
-) -> Result<Option<Vec<i64>>, StoreError> {
-    if filter.sha.is_none() && filter.git_ref.is_none() {
-        return Ok(None);
+    filter: &CommitFilter,
+    mut slice: Slice,
+) -> Result<Part<Job>, StoreError> {
+    const SHA: &str = "(SELECT sha FROM builds WHERE builds.id = jobs.build_id)";
+    const GIT_REF: &str = "(SELECT git_ref FROM builds WHERE builds.id = jobs.build_id)";
+
+    let mut checks = Vec::new();
+    checks.extend(check_text(GIT_REF, filter.git_ref.as_deref()));
+    checks.extend(check_text("stage", filter.stage.as_deref()));
+    checks.extend(check_text("name", filter.name.as_deref()));
+    if filter.latest {
+        checks.push(Check::new("superseded", Value::Flag(false)));
     }
-    let mut query = build_table::table
-        .filter(build_table::project_id.eq(project.0))
-        // Commit and ref are columns of the build, so they are resolved to build ids first.
-        .select(build_table::id)
-        .into_boxed::<<Conn as diesel::Connection>::Backend>();
-    if let Some(sha) = &filter.sha {
-        query = query.filter(build_table::sha.eq(sha.as_str()));
+    if !filter.states.is_empty() {
+        let states = filter.states.iter();
+        checks.push(Check {
+            expression: "state",
+            any_of: states.map(|state| Value::Text(state.as_str())).collect(),
+        });
     }
-    if let Some(git_ref) = &filter.git_ref {
-        query = query.filter(build_table::git_ref.eq(git_ref.as_str()));
-    }
-    Ok(Some(query.load(conn)?))
+    let few = i64::try_from(FEW_BUILDS).unwrap_or(i64::MAX);
+    let builds = builds::ids_of_commit(conn, project, &filter.sha, few.saturating_add(1))?;
+    let found = if builds.len() <= FEW_BUILDS {
+        Find::Builds(&builds)
+    } else {
+        checks.extend(check_text(SHA, Some(filter.sha.as_str())));
+        // Each row that is counted would cost a look at its build.
+        slice.count_to = 0;
+        Find::Key(vec![("project_id", Value::Number(project.0))])
+    };
+    let jobs = Newest {
+        table: "jobs",
+        found: vec![found],
+        checks,
+    };
+    part_of(conn, &jobs, slice)
+}
+
+fn check_text<'a>(expression: &'static str, text: Option<&'a str>) -> Option<Check<'a>> {
+    text.map(|text| Check::new(expression, Value::Text(text)))
+}
+
+fn part_of(conn: &mut Conn, jobs: &Newest<'_>, slice: Slice) -> Result<Part<Job>, StoreError> {
+    let part = jobs.part(conn, slice)?;
+    let rows: Vec<JobRow> = job_table::table
+        .filter(job_table::id.eq_any(&part.rows))
+        .order(job_table::id.desc())
+        .load(conn)?;
+    Ok(part.with_rows(collect(rows)?))
 }
 
 /// Adds to jobs of one project what is shown for each, in one statement per kind of thing. An

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, HttpResponseBuilder, web};
 use slipway_domain::{JobId, JobState, Role, StateName};
-use slipway_farm::{Farm, FarmError, Job, JobFilter, ListedJob, ProjectAccess};
+use slipway_farm::{Farm, FarmError, Job, ListedJob, Part, ProjectAccess};
 
 use crate::builds_v3::auth::Call;
 use crate::builds_v3::error::V3Error;
@@ -73,27 +73,19 @@ pub(crate) fn requested_states(call: &Call) -> Result<Vec<StateName>, V3Error> {
 async fn list(farm: web::Data<Farm>, call: Call, id: web::Path<String>) -> Answer {
     let (page, states) = (PageRequest::from_call(&call)?, requested_states(&call)?);
     let access = call.builds(&id, Role::Reader).await?;
-    let filter = JobFilter {
-        states,
-        ..JobFilter::default()
-    };
-    let (jobs, total) = farm.job_list(&access, filter, page.slice()).await?;
-    Ok(build_page(&call, page, &jobs, total))
+    let part = farm.job_list(&access, states, page.slice()).await?;
+    Ok(build_page(&call, page, &part))
 }
 
 /// Answers with a page of builds.
-pub(crate) fn build_page(
-    call: &Call,
-    page: PageRequest,
-    jobs: &[ListedJob],
-    total: u64,
-) -> HttpResponse {
+pub(crate) fn build_page(call: &Call, page: PageRequest, part: &Part<ListedJob>) -> HttpResponse {
     let base_url = call.base_url();
-    let builds: Vec<_> = jobs
+    let builds: Vec<_> = part
+        .rows
         .iter()
         .map(|job| convert::build(&base_url, job))
         .collect();
-    page.answer(call, &builds, total)
+    page.answer_listed(call, &builds, part, |listed| listed.job.id.0)
 }
 
 /// The build in a path, for a caller with the role `need` in its project.

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use slipway_domain::{CommitSha, Role};
-use slipway_farm::{BuildFilter, Farm, FarmError, JobFilter, Page, ProjectAccess};
+use slipway_farm::{BuildFilter, CommitFilter, Farm, FarmError, Page, Part, ProjectAccess};
 
 use super::builds::{build_page, requested_states};
 use crate::builds_v3::auth::Call;
@@ -35,15 +35,23 @@ async fn builds(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer {
     let (project, reference) = path.into_inner();
     let access = call.builds(&project, Role::Reader).await?;
     let Some(sha) = full_sha(&farm, &access, &reference).await? else {
-        return Ok(build_page(&call, page, &[], 0));
+        let none = Part {
+            rows: Vec::new(),
+            has_more: false,
+            total: Some(0),
+        };
+        return Ok(build_page(&call, page, &none));
     };
-    let filter = JobFilter {
+    let filter = CommitFilter {
+        sha,
         states,
-        sha: Some(sha),
-        ..JobFilter::default()
+        git_ref: None,
+        stage: None,
+        name: None,
+        latest: false,
     };
-    let (jobs, total) = farm.job_list(&access, filter, page.slice()).await?;
-    Ok(build_page(&call, page, &jobs, total))
+    let part = farm.commit_job_list(&access, filter, page.slice()).await?;
+    Ok(build_page(&call, page, &part))
 }
 
 /// The sha of a commit; `None` if `reference` is not its full sha.
@@ -105,19 +113,20 @@ async fn statuses(farm: web::Data<Farm>, call: Call, path: CommitPath) -> Answer
         return Err(V3Error::NotFound);
     }
     let given = |name: &str| call.params.non_empty(name).map(str::to_owned);
-    let filter = JobFilter {
+    let filter = CommitFilter {
+        sha,
         states: Vec::new(),
-        sha: Some(sha),
         git_ref: given("ref"),
         stage: given("stage"),
         name: given("name"),
         latest,
     };
-    let (jobs, total) = farm.job_list(&access, filter, page.slice()).await?;
+    let part = farm.commit_job_list(&access, filter, page.slice()).await?;
     let base_url = call.base_url();
-    let statuses: Vec<_> = jobs
+    let statuses: Vec<_> = part
+        .rows
         .iter()
         .map(|job| convert::commit_status(&base_url, job))
         .collect();
-    Ok(page.answer(&call, &statuses, total))
+    Ok(page.answer_listed(&call, &statuses, &part, |listed| listed.job.id.0))
 }

@@ -34,13 +34,14 @@ type PipelinePath = web::Path<(String, String)>;
 async fn list(farm: web::Data<Farm>, call: Call, id: web::Path<String>) -> Answer {
     let page = PageRequest::from_call(&call)?;
     let access = call.builds(&id, Role::Reader).await?;
-    let (builds, total) = farm.build_list(&access, page.slice()).await?;
+    let part = farm.build_list(&access, page.slice()).await?;
     let base_url = call.base_url();
-    let pipelines: Vec<_> = builds
+    let pipelines: Vec<_> = part
+        .rows
         .iter()
         .map(|build| convert::pipeline(&base_url, build))
         .collect();
-    Ok(page.answer(&call, &pipelines, total))
+    Ok(page.answer_listed(&call, &pipelines, &part, |listed| listed.build.id.0))
 }
 
 /// The pipeline in a path, for a caller with the role `need` in its project.
