@@ -7,6 +7,8 @@
 
 #[path = "../../../crates/store/benches/baseline/mod.rs"]
 mod baseline;
+#[path = "../../../crates/store/benches/database/mod.rs"]
+mod database;
 mod runner;
 
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use futures_util::future::try_join_all;
 use slipway_coordinator::{Config, Traffic};
 use slipway_testkit::{Backend, TestFarm};
 
-use crate::baseline::BenchDatabase;
+use crate::database::BenchDatabase;
 use crate::runner::{Protocol, Runner};
 
 /// How many runners claim at once.

@@ -13,13 +13,14 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod baseline;
+mod database;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use baseline::BenchDatabase;
 use chrono::{DateTime, TimeDelta, Utc};
+use database::BenchDatabase;
 use slipway_domain::queue::{Capabilities, RunnerScope};
 use slipway_domain::{FeatureSet, RunnerId, TagSet};
 use slipway_store::{ClaimRequest, Store, StoreError};

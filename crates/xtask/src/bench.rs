@@ -24,6 +24,8 @@ enum Benchmark {
     Queue,
     /// Claims per second over HTTP, compared with raw SQL, on SQLite and on PostgreSQL.
     Claims,
+    /// Time to read lists of a million builds, compared with a raw keyset query.
+    Lists,
     /// Time to append to a trace with a thousand live readers, compared with none.
     Live,
     /// Time and memory of `slipway build .` for 200 MB in 20,000 files, compared with a tenth of that.
@@ -38,6 +40,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     match args.benchmark {
         Benchmark::Queue => with_postgres("slipway-store", "queue").await?,
         Benchmark::Claims => with_postgres("slipway-coordinator", "claims").await?,
+        Benchmark::Lists => with_postgres("slipway-store", "lists").await?,
         Benchmark::Live => live().await?,
         Benchmark::Context => context::measure().await?,
         Benchmark::Overhead => overhead::run().await?,

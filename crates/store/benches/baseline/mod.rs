@@ -1,18 +1,14 @@
 //! The baselines: the same claim in plain SQL, and the data that both work on.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
-use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, SqliteConnection};
-
-use slipway_store::DatabaseUrl;
-use tempfile::TempDir;
+use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
 
 use crate::PROJECTS;
+use crate::database::{BenchDatabase, Location, open};
 
 /// The commit of every build.
 const SHA: &str = "9b1d6c0c4f1f4f0e8f1b2c3d4e5f60718293a4b5";
@@ -96,55 +92,7 @@ struct Claimed {
     id: i64,
 }
 
-/// A database of its own with a queue in it, and a connection that is not the store's.
-pub(crate) struct BenchDatabase {
-    pub(crate) url: DatabaseUrl,
-    location: Location,
-}
-
-enum Location {
-    Sqlite {
-        path: PathBuf,
-        _dir: TempDir,
-    },
-    Postgres {
-        server: String,
-        url: String,
-        name: String,
-    },
-}
-
 impl BenchDatabase {
-    pub(crate) fn sqlite() -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
-        let path = dir.path().join("queue.db");
-        Ok(Self {
-            url: DatabaseUrl::Sqlite(path.clone()),
-            location: Location::Sqlite { path, _dir: dir },
-        })
-    }
-
-    pub(crate) fn postgres(server: &str) -> anyhow::Result<Self> {
-        let name = format!("bench_{}", std::process::id());
-        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-        let mut conn = PgConnection::establish(server)?;
-        conn.batch_execute(&drop)?;
-        conn.batch_execute(&format!("CREATE DATABASE {name}"))?;
-        let (host, _) = server
-            .rsplit_once('/')
-            .context("the server URL names no database")?;
-        let url = format!("{host}/{name}");
-        let location = Location::Postgres {
-            server: server.to_owned(),
-            url: url.clone(),
-            name,
-        };
-        Ok(Self {
-            url: DatabaseUrl::Postgres(url),
-            location,
-        })
-    }
-
     /// Fills the queue with `depth` pending jobs.
     pub(crate) fn fill(&self, depth: usize) -> anyhow::Result<()> {
         self.execute(&fill(depth))?;
@@ -169,49 +117,6 @@ impl BenchDatabase {
             Location::Postgres { url, .. } => pgbench(url, round),
         }
     }
-
-    fn execute(&self, sql: &str) -> anyhow::Result<()> {
-        match &self.location {
-            Location::Sqlite { path, .. } => {
-                open(path)?.batch_execute(&format!("BEGIN IMMEDIATE; {sql} COMMIT;"))?
-            }
-            Location::Postgres { url, .. } => PgConnection::establish(url)?.batch_execute(sql)?,
-        }
-        Ok(())
-    }
-
-    /// Does what autovacuum would have done by the time a queue is this deep.
-    fn vacuum(&self) -> anyhow::Result<()> {
-        match &self.location {
-            Location::Sqlite { path, .. } => {
-                open(path)?.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")?
-            }
-            Location::Postgres { url, .. } => {
-                PgConnection::establish(url)?.batch_execute("VACUUM ANALYZE")?
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for BenchDatabase {
-    fn drop(&mut self) {
-        if let Location::Postgres { server, name, .. } = &self.location
-            && let Ok(mut conn) = PgConnection::establish(server)
-        {
-            // If this fails, the database stays until its server is deleted.
-            let _ = conn.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-        }
-    }
-}
-
-fn open(path: &Path) -> anyhow::Result<SqliteConnection> {
-    let mut conn = SqliteConnection::establish(path.to_str().context("the path is not UTF-8")?)?;
-    conn.batch_execute(
-        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-         PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536;",
-    )?;
-    Ok(conn)
 }
 
 fn sqlite_loop(conn: &mut SqliteConnection, round: Duration) -> anyhow::Result<f64> {
