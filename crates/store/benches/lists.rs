@@ -4,14 +4,10 @@
 //! `cargo xtask bench lists` runs it. PostgreSQL is measured if `SLIPWAY_TEST_POSTGRES` names a
 //! server. A number of builds as the last argument replaces the million.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests await or drop their tasks themselves"
-)]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod database;
-#[path = "../tests/many_builds/mod.rs"]
+#[path = "../tests/lists/many_builds.rs"]
 mod many_builds;
 
 use std::sync::Arc;
@@ -39,8 +35,8 @@ type List = Arc<dyn Fn(&mut Conn) -> Result<usize, StoreError> + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let builds = std::env::args().filter_map(|text| text.parse().ok());
-    let builds = builds.last().unwrap_or(BUILDS);
+    let mut numbers = std::env::args().filter_map(|text| text.parse().ok());
+    let builds = numbers.next_back().unwrap_or(BUILDS);
     println!("SQLite, {builds} builds");
     measure(BenchDatabase::sqlite()?, builds).await?;
     match std::env::var("SLIPWAY_TEST_POSTGRES") {
