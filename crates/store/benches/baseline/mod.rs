@@ -96,10 +96,10 @@ impl BenchDatabase {
     /// Fills the queue with `depth` pending jobs.
     pub(crate) fn fill(&self, depth: usize) -> anyhow::Result<()> {
         self.execute(&fill(depth))?;
-        if let Location::Postgres { url, .. } = &self.location {
+        if let Location::Postgres { .. } = &self.location {
             // The rows have ids of their own, so the sequence does not know that they are used.
             let next = "SELECT setval(pg_get_serial_sequence('runners', 'id'), 1000)";
-            PgConnection::establish(url)?.batch_execute(next)?;
+            self.execute(next)?;
         }
         self.vacuum()
     }
