@@ -36,8 +36,8 @@ pub(super) fn linger(
     let is_error = response.status().is_client_error() || response.status().is_server_error();
     response.map_body(|_, body| {
         let size = match body.size() {
-            // The end of a body of known length is not waited for, and there is no end to wait for
-            // without one.
+            // Clients know when a body of known length has arrived. One without bytes must say that it ends,
+            // and can do so later.
             BodySize::None | BodySize::Sized(0) if is_error => BodySize::Stream,
             size => size,
         };
