@@ -152,6 +152,8 @@ impl Statement<'_> {
                 }
             }
             Find::Builds(builds) => {
+                // Each number of builds is another text, and the cache of statements has no limit.
+                out.unsafe_to_cache_prepared();
                 out.push_sql(" WHERE id < ");
                 out.push_bind_param::<BigInt, _>(&self.below)?;
                 out.push_sql(" AND build_id IN (NULL");
@@ -244,6 +246,10 @@ where
         Some(Value::Text(_)) => ("COALESCE(", ", '') IN ("),
         Some(Value::Flag(_)) | None => ("", " IN ("),
     };
+    if check.any_of.len() > 1 {
+        // As for builds: each number of values is another text.
+        out.unsafe_to_cache_prepared();
+    }
     out.push_sql(before);
     out.push_sql(check.expression);
     out.push_sql(after);
