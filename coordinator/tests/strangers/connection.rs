@@ -51,7 +51,7 @@ impl Connection {
         sent
     }
 
-    /// The status of an answer of which the rest may arrive later.
+    /// The status of an answer, whose content may arrive later.
     pub(crate) async fn status(&mut self) -> u16 {
         let mut line = [0; 12];
         let read = timeout(PROMPT, self.0.read_exact(&mut line)).await;
